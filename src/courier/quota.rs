@@ -1,13 +1,13 @@
-//! What all hooks together, and those of one owner, may have going at once. However many an owner has, requests of others
-//! pass between theirs.
+//! What all hooks together, and those of one owner, may have going at once. However many an owner has, requests of
+//! others pass between theirs.
 //!
 //! A request takes the processor until it is on its way, so only some are begun at once. It holds a connection and the
 //! memory of its body until it is answered; of these, an owner has a part. Whoever has no seat stands in line, and what
 //! it would send stays where it can be parked. An endpoint is not blamed for that, as it would be if its time-out ran
 //! meanwhile.
 //!
-//! Hooks of the operator have no quota of their own: they are few, and whoever could make them too many could also raise
-//! it.
+//! Hooks of the operator have no quota of their own: they are few, and whoever could make them too many could also
+//! raise it.
 
 use std::{
     collections::HashMap,

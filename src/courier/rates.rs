@@ -62,8 +62,8 @@ impl Courier {
         self.has_pass(round, hook)
     }
 
-    /// Whether a request of so many bytes may go beside what all hooks, and those of its owner, have going. If not, that
-    /// is waited for. A seat that is not taken before the courier waits for anything is left to others.
+    /// Whether a request of so many bytes may go beside what all hooks, and those of its owner, have going. If not,
+    /// that is waited for. A seat that is not taken before the courier waits for anything is left to others.
     pub(super) fn has_seat(&self, round: &mut Round, hook: &Hook, bytes: usize) -> bool {
         round.seating.has(self.context.quotas.of(hook), bytes)
     }

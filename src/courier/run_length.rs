@@ -1,7 +1,7 @@
 //! How many requests of deliveries of the table follow one another in a run.
 //!
-//! What came of a run is written when it ends. A long run takes few writes, but of one that ends early the rest has to be
-//! claimed anew. So runs grow while all goes well and quickly, and are short again after the first failure.
+//! What came of a run is written when it ends. A long run takes few writes, but of one that ends early the rest has to
+//! be claimed anew. So runs grow while all goes well and quickly, and are short again after the first failure.
 
 use std::time::Duration;
 

@@ -39,3 +39,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* hooks.toml, with the section of the cluster if there is one. */}}
+{{- define "rowhook.config" -}}
+{{ .Values.config }}
+{{- if .Values.cluster.enabled }}
+
+[cluster]
+nats = {{ required "cluster.nats names the servers of NATS" .Values.cluster.nats | quote }}
+{{- if .Values.cluster.credentialsSecret }}
+credentials = "/etc/rowhook/nats/rowhook.creds"
+{{- end }}
+{{- range $key, $value := .Values.cluster.settings }}
+{{ $key }} = {{ $value | toJson }}
+{{- end }}
+{{- end }}
+{{- end }}
