@@ -151,7 +151,9 @@ impl Pending {
             None if self.delivered.is_full() => return,
             None => {
                 self.turns.push_back(id.clone());
-                self.successes.entry(id.clone()).or_default()
+                // Of most hooks there is one.
+                let few = || VecDeque::with_capacity(1);
+                self.successes.entry(id.clone()).or_insert_with(few)
             }
         };
         if (successes.len() >= most || self.delivered.is_full())

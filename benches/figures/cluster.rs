@@ -2,15 +2,13 @@
 //! with the number of senders.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    fs, io,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use harness::Nats;
 use nix::{
     sys::signal::{Signal, kill},
@@ -30,12 +28,16 @@ use super::{
 
 /// Hooks with an owner each: several for each partition, so that shares are even.
 const HOOKS: usize = 256;
+/// Where control groups are.
+const CONTROL: &str = "/sys/fs/cgroup";
 /// How long endpoints take to answer where the rate is measured.
 const ANSWER: Duration = Duration::from_millis(20);
-/// A sender runs for one of so many slices of time, each in one of its own. This stands for a machine of its own, which
-/// makes senders comparable on any machine.
-const SLICES: u32 = 10;
-const SLICE: Duration = Duration::from_millis(10);
+/// What a sender has of a processor where the rate is measured: this much of each period. That stands for a machine of
+/// its own, which makes senders comparable on any machine.
+const QUOTA: Duration = Duration::from_millis(1);
+const PERIOD: Duration = Duration::from_millis(10);
+/// How often is looked whether something has come about.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Commits a second while somebody is killed, and how long they are made.
 const COMMITS: f64 = 50.0;
@@ -83,7 +85,7 @@ fn costs(
     for _ in 0..scale.rounds {
         let hooks = hooks_by_owner(&receivers, HOOKS, "");
         alone.push(drain(source, backlog, &mut receivers, &hooks)?.cpu);
-        let drained = through(source, backlog, &mut receivers, nats, 1, None)?;
+        let drained = through(source, backlog, &mut receivers, nats, 1, false)?;
         together.push(drained.reader + drained.senders + drained.nats);
         reader.push(drained.reader);
         senders.push(drained.senders);
@@ -115,7 +117,7 @@ fn growth(scale: &Scale, source: &mut Source, backlog: &Backlog, nats: &Nats) ->
     let [mut one, mut two, mut four] = [(); 3].map(|()| Samples::default());
     for _ in 0..scale.rounds {
         for (senders, samples) in [(1, &mut one), (2, &mut two), (4, &mut four)] {
-            let drained = through(source, backlog, &mut receivers, nats, senders, Some(SLICES))?;
+            let drained = through(source, backlog, &mut receivers, nats, senders, true)?;
             samples.push(drained.rate);
         }
     }
@@ -179,7 +181,7 @@ fn until_spread(source: &Source, slot: &str, senders: usize) -> Result<()> {
          where slot = '{slot}' and sender is not null"
     );
     while source.ask(&spread)? != "t" {
-        thread::sleep(SLICE);
+        thread::sleep(GLANCE);
     }
     Ok(())
 }
@@ -191,11 +193,13 @@ fn through(
     receivers: &mut Receivers,
     nats: &Nats,
     senders: usize,
-    slices: Option<u32>,
+    has_quota: bool,
 ) -> Result<Drained> {
     let slot = source.copy_slot()?;
     receivers.reset()?;
+    // Enough requests at once that endpoints are not what limits the rate.
     let hooks = hooks_by_owner(receivers, HOOKS, "");
+    let hooks = hooks.replace("concurrency = 1\n", "concurrency = 16\n");
     let cluster = nats.section(&format!("name = \"{slot}\"\nlease = \"10s\""));
     let config = source.config(&slot, &format!("{hooks}{cluster}"));
     let mut all = Vec::new();
@@ -207,13 +211,9 @@ fn through(
     until_spread(source, &slot, senders)?;
     let mut reader = Sidecar::start_with(&config, &["run", "--only", "read"])?;
     let attached = reader.until("attached slot=")?;
-    let quotas: Vec<Quota> = slices
-        .into_iter()
-        .flat_map(|slices| {
-            let numbered = all.iter().zip(0..);
-            numbered.map(move |(sender, number)| Quota::begin(sender.pid(), number, slices))
-        })
-        .collect();
+    let limited = if has_quota { &all[..] } else { &[] };
+    let quotas = limited.iter().map(|sender| Quota::of(sender.pid()));
+    let quotas = quotas.collect::<Result<Vec<Quota>>>()?;
     let cpu =
         |sidecars: &[Sidecar]| -> Result<Duration> { sidecars.iter().map(Sidecar::cpu).sum() };
     let (reader_before, senders_before) = (reader.cpu()?, cpu(&all)?);
@@ -237,44 +237,43 @@ fn through(
     Ok(drained)
 }
 
-/// Lets a process run in one slice of many, until this is dropped.
-struct Quota {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
+/// A control group that gives a process a part of a processor, until this is dropped. Making one takes root.
+struct Quota(PathBuf);
 
 impl Quota {
-    fn begin(pid: u32, number: u32, slices: u32) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let Ok(pid) = pid.try_into().map(Pid::from_raw) else {
-                return;
-            };
-            // A process that has ended is found by whoever waits for it.
-            let _ = kill(pid, Signal::SIGSTOP);
-            thread::sleep(SLICE * number);
-            while !stopped.load(Ordering::Relaxed) {
-                let _ = kill(pid, Signal::SIGCONT);
-                thread::sleep(SLICE);
-                let _ = kill(pid, Signal::SIGSTOP);
-                thread::sleep(SLICE * (slices - 1));
+    fn of(pid: u32) -> Result<Self> {
+        let (quota, period) = (QUOTA.as_micros(), PERIOD.as_micros());
+        let (first, second) = (Path::new(CONTROL), Path::new(CONTROL).join("cpu"));
+        let is_first = second.is_dir();
+        let folder = if is_first { &*second } else { first };
+        let group = Self(folder.join(format!("rowhook-bench-{pid}")));
+        let made = || -> io::Result<()> {
+            fs::create_dir(&group.0)?;
+            if is_first {
+                fs::write(group.0.join("cpu.cfs_period_us"), period.to_string())?;
+                fs::write(group.0.join("cpu.cfs_quota_us"), quota.to_string())?;
+            } else {
+                fs::write(group.0.join("cpu.max"), format!("{quota} {period}"))?;
             }
-            let _ = kill(pid, Signal::SIGCONT);
-        });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
+            fs::write(group.0.join("cgroup.procs"), pid.to_string())
+        };
+        made()
+            .with_context(|| format!("give {pid} a part of a processor in {folder:?}, as root"))?;
+        Ok(group)
     }
 }
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It ends by itself, and a panic in it has been printed.
-            let _ = thread.join();
+        // What runs in it goes back to where it was. Nothing else uses the group, so one that stays harms nobody.
+        if let Ok(pids) = fs::read_to_string(self.0.join("cgroup.procs")) {
+            for pid in pids.lines() {
+                let _ = self
+                    .0
+                    .parent()
+                    .map(|above| fs::write(above.join("cgroup.procs"), pid));
+            }
         }
+        let _ = fs::remove_dir(&self.0);
     }
 }

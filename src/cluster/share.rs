@@ -653,7 +653,7 @@ impl Link<'_> {
 
     async fn leave_out_forgotten(&mut self) {
         match self.share.store.load_forgotten().await {
-            Ok(()) => self.couriers.leave_out_forgotten(),
+            Ok(_) => self.couriers.leave_out_forgotten(),
             Err(error) => tracing::warn!(
                 error = format!("{error:#}"),
                 "could not read what was forgotten; what is in memory of it may still be sent, and is not written"

@@ -269,12 +269,24 @@ impl Reader {
 
     /// Leaves the rows that were forgotten out of what is in memory.
     pub async fn leave_out_forgotten(&mut self) {
-        match self.context.store.load_forgotten().await {
-            Ok(()) => self.couriers.leave_out_forgotten(),
-            Err(error) => tracing::warn!(
+        let store = &self.context.store;
+        let last = match store.load_forgotten().await {
+            Ok(last) => last,
+            Err(error) => {
+                return tracing::warn!(
+                    error = format!("{error:#}"),
+                    "could not read what was forgotten; what is in memory of it may still be sent, and is not written"
+                );
+            }
+        };
+        self.couriers.leave_out_forgotten();
+        // Somebody may wait for that.
+        let Some(last) = last else { return };
+        if let Err(error) = store.say_left_out(last).await {
+            tracing::warn!(
                 error = format!("{error:#}"),
-                "could not read what was forgotten; what is in memory of it may still be sent, and is not written"
-            ),
+                "could not say that what was forgotten is left out; whoever waits for that is told so"
+            );
         }
     }
 

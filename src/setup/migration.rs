@@ -16,7 +16,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 45] = [
+pub const MIGRATIONS: [Migration; 46] = [
     Migration {
         version: 1,
         name: "migration",
@@ -241,6 +241,11 @@ pub const MIGRATIONS: [Migration; 45] = [
         version: 52,
         name: "cluster",
         sql: include_str!("../../sql/0052_cluster.sql"),
+    },
+    Migration {
+        version: 53,
+        name: "forgotten_seen",
+        sql: include_str!("../../sql/0053_forgotten_seen.sql"),
     },
 ];
 

@@ -287,20 +287,37 @@ impl Store {
         &self.forgotten
     }
 
-    /// Reads what was forgotten lately.
+    /// Reads what was forgotten lately. Returns when the last of it was; `None`: nothing was.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn load_forgotten(&self) -> Result<()> {
+    pub async fn load_forgotten(&self) -> Result<Option<SystemTime>> {
         let client = self.session(&self.client).await?;
         let rows = client.query("select mark, at from forgotten_mark", &[]);
         let rows = rows.await.context("read what was forgotten")?;
         let marks = rows
             .iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        let marks: std::result::Result<_, tokio_postgres::Error> = marks.collect();
-        self.forgotten
-            .replace(marks.context("read what was forgotten")?);
+        let marks: std::result::Result<HashMap<i64, SystemTime>, tokio_postgres::Error> =
+            marks.collect();
+        let marks = marks.context("read what was forgotten")?;
+        let last = marks.values().max().copied();
+        self.forgotten.replace(marks);
+        Ok(last)
+    }
+
+    /// Says that what was forgotten until then is not in the memory of the holder of the slot any more.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn say_left_out(&self, until: SystemTime) -> Result<()> {
+        let client = self.session(&self.client).await?;
+        let sql = "update holder set forgotten_seen = $3 \
+                   where slot = $1 and name = $2 and forgotten_seen is distinct from $3";
+        let holder = &self.claimant.holder;
+        let values: [&(dyn ToSql + Sync); 3] = [&holder.slot, &holder.name, &until];
+        let said = client.execute(sql, &values).await;
+        said.context("say what was left out")?;
         Ok(())
     }
 

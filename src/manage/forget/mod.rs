@@ -147,6 +147,7 @@ impl Admin {
         self.until_written(at).await?;
         self.leave_out(&subject, &mut done).await?;
         self.tell_forgotten().await?;
+        self.until_left_out(at).await?;
         Ok(done)
     }
 
@@ -185,6 +186,7 @@ impl Admin {
         self.leave_out(&subject, &mut done).await?;
         done.acts = self.rewrite_acts(owner).await?;
         self.tell_forgotten().await?;
+        self.until_left_out(at).await?;
         Ok(done)
     }
 
@@ -314,6 +316,30 @@ impl Admin {
                     )));
                 }
                 _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Waits until no rowhook that reads has in its memory what was forgotten at this time. Of one that reads from a
+    /// standby the slot is not seen here, and it is not waited for.
+    async fn until_left_out(&self, at: SystemTime) -> Result<()> {
+        let sql = "select min(holder.slot) from holder \
+                   join pg_replication_slots as slots on slots.slot_name = holder.slot \
+                   where slots.active and slots.database = current_database() \
+                       and coalesce(holder.forgotten_seen, '-infinity') < $1";
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let behind = self.client.query_one(sql, &[&at]).await;
+            let behind = behind.and_then(|row| row.try_get::<_, Option<String>>(0));
+            match behind.context("look what running rowhooks have left out")? {
+                None => return Ok(()),
+                Some(slot) if Instant::now() >= until => {
+                    return Err(Error::Conflict(format!(
+                        "it is gone from the tables, but the rowhook on the slot {slot} has not left it out of its memory \
+                         within {PATIENCE:?}; restart that one, or repeat this"
+                    )));
+                }
+                Some(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     }

@@ -67,8 +67,25 @@ pub fn rowhook_in(folder: &TempDir, args: &[&str]) -> Ended {
 /// A new folder with this hooks.toml in it.
 pub(crate) fn folder(config: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
+    std::fs::write(folder.path().join("hooks.toml"), in_cluster(config)).unwrap();
     folder
+}
+
+/// This hooks.toml, in a cluster where NATS_OF_TESTS names a server of NATS: then what a single process promises is put
+/// to a test there. Rowhooks with the same slot are in the same cluster.
+pub(crate) fn in_cluster(config: &str) -> String {
+    let Ok(nats) = std::env::var("NATS_OF_TESTS") else {
+        return config.to_owned();
+    };
+    if config.contains("[cluster]") {
+        return config.to_owned();
+    }
+    let slot = config.lines().find_map(|line| line.strip_prefix("slot = "));
+    let slot = slot.unwrap_or("rowhook").trim_matches('"');
+    let name = format!("{}-{slot}", std::process::id());
+    format!(
+        "{config}\n[cluster]\nnats = \"{nats}\"\nname = \"{name}\"\npartitions = 4\nlease = \"20s\"\n"
+    )
 }
 
 /// rowhook in this folder, with its output in a pipe and without colours.

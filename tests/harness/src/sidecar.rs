@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     DEADLINE,
-    command::{command, folder},
+    command::{command, folder, in_cluster},
     schemas::Schemas,
 };
 
@@ -88,7 +88,7 @@ impl Rowhook {
     /// Replaces its hooks.toml.
     pub fn write_config(&self, config: &str) {
         Schemas::of_test().add(config);
-        std::fs::write(self.folder.path().join("hooks.toml"), config).unwrap();
+        std::fs::write(self.folder.path().join("hooks.toml"), in_cluster(config)).unwrap();
     }
 
     /// Waits until a line of its log contains `part`.
