@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench instructions fuzz docs clients lint build dist dist-reproducible dist-check chart postgres versions django apps peers browser schemathesis generators mdbook
+.PHONY: help demo test matrix torture sequences clustered bench instructions fuzz docs clients lint build dist dist-reproducible dist-check chart postgres versions django apps peers browser schemathesis generators mdbook
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
@@ -9,6 +9,7 @@ help:
 	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/book/matrix.md"
 	@echo "make torture             200 kills, 20 crashes, 200 blows to a cluster, 40 promotions, sequences; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture; SEED=n, SEQUENCES=n"
+	@echo "make clustered           the stories of what is promised, in a cluster"
 	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make instructions        what the pure path of an event takes, held to benches/instructions; BLESS=1 to change that"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
@@ -30,6 +31,7 @@ demo: postgres
 # Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
 test: versions django apps peers browser schemathesis generators
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --no-fail-fast
+	scripts/in-cluster cargo test --locked --test stories -- delivering:: owner_moments:: settings:: --test-threads 3
 	scripts/test-versions few
 
 matrix: versions django apps peers browser schemathesis generators
@@ -41,6 +43,15 @@ torture: postgres peers sequences
 	PROMOTIONS=40 cargo test --release --locked --test stories -- failover:: --nocapture --test-threads 1
 	SHADOW_SAVES=3400 cargo test --release --locked --test stories -- a_shadow_finds_no_difference --nocapture
 	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --release --locked --test stories -- memory:: --nocapture --test-threads 1
+
+# What one rowhook promises, put to the test in a cluster. Left out is what is seen in another way there: what the log
+# says when the slot is lost, when a sender deletes what is too old, and how a crowd and its neighbour share a sender.
+PROMISES = absent_owners:: batching:: by_hand:: certificates:: compressing:: contents:: crowds:: delivering:: dialects:: \
+	disabling:: endpoints:: handed_over:: hook_ids:: hook_past:: hooks:: large_values:: messages:: oauth2:: owner_moments:: \
+	owners:: partitions:: permission:: rates:: redacting:: renamed_at_once:: restarts:: rows:: settings:: shaping:: signing:: truncate::
+clustered: versions peers
+	scripts/in-cluster cargo test --locked --test stories -- $(PROMISES) --test-threads 3 \
+		--skip one_that_lost_the_slot --skip what_is_older_than_the_retention --skip others_pass_between
 
 # A copy is measured, because building the benchmarks builds a binary of their own in its place.
 BENCHED = target/benchmarks/rowhook

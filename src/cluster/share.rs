@@ -582,15 +582,11 @@ impl Link<'_> {
                 }
             }
         };
-        delivery.held = Some(Held {
-            ticket: Receipt::Remote(RemoteTicket {
-                number,
-                settled: self.settled.clone(),
-            }),
-            memory,
-            since: Instant::now(),
-            hook: Some(Arc::clone(hook)),
+        let ticket = Receipt::Remote(RemoteTicket {
+            number,
+            settled: self.settled.clone(),
         });
+        delivery.held = Some(Held::of(hook, ticket, memory));
         self.share.store.forgotten().apply(&mut delivery);
         self.couriers.hand(hook, delivery);
     }

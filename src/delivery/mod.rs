@@ -88,6 +88,19 @@ pub struct Held {
     pub hook: Option<Arc<Hook>>,
 }
 
+impl Held {
+    /// What is held from now on for a delivery of this hook.
+    pub fn of(hook: &Arc<Hook>, ticket: Receipt, memory: Permit) -> Self {
+        Self {
+            ticket,
+            memory,
+            since: Instant::now(),
+            // One that is disabled has nowhere to send to, and one that waits for its key has no credentials.
+            hook: hook.active.then(|| Arc::clone(hook)),
+        }
+    }
+}
+
 /// What is settled when a delivery has arrived, or the table keeps it.
 #[derive(Debug)]
 pub enum Receipt {

@@ -531,13 +531,7 @@ impl Reader {
             Some(Unfit::Flawed(_)) => unfit,
             Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
         };
-        let held = Held {
-            ticket: ticket.into(),
-            memory,
-            since: Instant::now(),
-            // One that is disabled has nowhere to send to, and one that waits for its key has no credentials.
-            hook: hook.active.then(|| Arc::clone(&hook)),
-        };
+        let held = Held::of(&hook, ticket.into(), memory);
         let made = Made {
             body: rendered.body,
             unfit,
