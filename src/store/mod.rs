@@ -520,22 +520,23 @@ impl Store {
         match switch_off {
             // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {
+                // A sender that has lost the hook knows no better than whoever has it now.
+                let holder = &self.claimant.holder;
+                let has = holder.partition.map_or(String::new(), |number| {
+                    format!(" and exists (select from partition where slot = $9 and epoch::text = $10 and number = {number})")
+                });
                 let sql = format!(
-                    "with disabled as ({sql} returning 1), \
+                    "with disabled as ({sql}{has} returning 1), \
                      act as ({record} from disabled) \
                      select send_message($6::text, $7::bytea), send_message($8::text, ''::bytea) from disabled"
                 );
                 let [id, what, owner, after] = on_record;
-                let values: [&(dyn ToSql + Sync); 8] = [
-                    id,
-                    what,
-                    owner,
-                    after,
-                    &reason,
-                    &PREFIX,
-                    &message.as_bytes(),
-                    &AUDITED,
-                ];
+                let message = message.as_bytes();
+                let mut values: Vec<&(dyn ToSql + Sync)> =
+                    vec![id, what, owner, after, &reason, &PREFIX, &message, &AUDITED];
+                if holder.partition.is_some() {
+                    values.extend([&holder.slot as &(dyn ToSql + Sync), &holder.name]);
+                }
                 self.execute_when_seen(what_is_done, &sql, &values).await;
             }
             None => {

@@ -116,9 +116,13 @@ async fn until_nothing_is_parked(database: &Database) {
             (least, since) = (parked, Instant::now());
         } else if since.elapsed() > DEADLINE {
             let rest = "select json_agg(d) from (select hook, lane, other_lane, state, reason, attempts, next_attempt, claimed, now() from rowhook.delivery limit 20) as d";
+            let hooks = "select json_agg(h) from (select id, active, disabled_at, disabled_reason, updated_at, (select count(*) from rowhook.delivery where hook = id::text) as kept from rowhook.hook where id::text in (select hook from rowhook.delivery)) as h";
+            let shares = "select coalesce(json_agg(p)::text, '') from rowhook.partition as p";
             panic!(
-                "{parked} deliveries stay parked: {}",
-                database.ask(rest).await
+                "{parked} deliveries stay parked: {}\n{}\n{}",
+                database.ask(rest).await,
+                database.ask(hooks).await,
+                database.ask(shares).await
             );
         }
         // Counting takes time on a busy server, so not too often.
