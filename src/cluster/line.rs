@@ -287,8 +287,8 @@ impl Line {
         self.changed.retain(|id, _| link.told.contains_key(id));
         for (id, now) in &self.changed {
             match now {
-                // Also where that is what was told last: it may have been disabled when deliveries before came, and what
-                // is only told for deliveries enables nothing.
+                // Also where that is what was told last: it may have been disabled when deliveries before came, and
+                // what is only told for deliveries enables nothing.
                 Some(hook) => link.update(hook),
                 None => link.stop(id),
             }
