@@ -34,8 +34,8 @@ const CONTROL: &str = "/sys/fs/cgroup";
 const ANSWER: Duration = Duration::from_millis(20);
 /// What a sender has of a processor where the rate is measured: this much of each period. That stands for a machine of
 /// its own, which makes senders comparable on any machine. It is so little that everything else has enough.
-const QUOTA: Duration = Duration::from_micros(500);
-const PERIOD: Duration = Duration::from_millis(10);
+const QUOTA: Duration = Duration::from_millis(1);
+const PERIOD: Duration = Duration::from_millis(20);
 /// How often is looked whether something has come about.
 const GLANCE: Duration = Duration::from_millis(10);
 
