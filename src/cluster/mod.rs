@@ -19,6 +19,7 @@ mod dispatcher;
 #[path = "no_nats.rs"]
 pub mod nats;
 pub mod outlet;
+pub mod parts;
 #[cfg(not(feature = "nats"))]
 #[path = "no_sender.rs"]
 pub mod sender;

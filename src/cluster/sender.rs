@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use anyhow::Result;
 use futures_util::StreamExt;
 use tokio::{sync::watch, time::timeout};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     dispatcher::named,
     keeper::Keeper,
     nats::Nats,
+    parts::Parts,
     share::Common,
     subjects::Subjects,
 };
@@ -23,13 +24,9 @@ use crate::{
     courier::{gate::SharedGates, quota::Quotas},
     delivery::memory_budget::MemoryBudget,
     history::History,
-    journal::Journal,
     lookup::permission::Permission,
     message::MessageKey,
-    meters::Meters,
-    send,
     store::{Holder, Store},
-    trace::Traces,
 };
 
 /// The pauses between two tries of what needs the database.
@@ -39,20 +36,6 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// How many earlier starts of readers are remembered.
 const FORMER: usize = 16;
-
-/// What the caller of [`run`] provides.
-pub struct Parts {
-    /// Receives what happens to deliveries.
-    pub journal: Journal,
-    /// Counts what happens.
-    pub meters: Arc<Meters>,
-    /// Makes the requests.
-    pub sender: send::Sender,
-    /// Sends spans of attempts, where that is configured.
-    pub traces: Option<Arc<Traces>>,
-    /// Cancelled when it is time to stop. Then all partitions are given back, each when nothing of it is in hand.
-    pub stop: CancellationToken,
-}
 
 /// Sends until it is time to stop.
 pub async fn run(config: Arc<Config>, cluster: Cluster, nats: Nats, parts: Parts) {

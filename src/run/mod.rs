@@ -38,7 +38,7 @@ use self::{
 use crate::{
     backoff::{Backoff, spread},
     before::asker::Asker,
-    cluster::{nats::Nats, outlet::Outlet, sender},
+    cluster::{nats::Nats, outlet::Outlet, parts::Parts, sender},
     config::Config,
     courier::{self, gate::SharedGates, quota::Quotas},
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
@@ -105,7 +105,7 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     };
     let nats = Nats::start(cluster)?;
     let stop = options.stop.child_token();
-    let parts = sender::Parts {
+    let parts = Parts {
         journal: options.journal.clone(),
         meters: Arc::clone(&options.meters),
         sender: options.sender.clone(),

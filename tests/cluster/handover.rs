@@ -47,13 +47,23 @@ impl Writer {
     }
 }
 
-/// Waits until every row has come to this endpoint of each of so many hooks, and everything is confirmed.
-async fn until_all_came(world: &World, receiver: &Receiver, rows: usize, hooks: usize) {
-    let fact = format!("{rows} rows for {hooks} hooks");
+/// How many hooks hear each row.
+const HOOKS: usize = 8;
+
+/// Adds the hooks, all with the same endpoint.
+async fn add_hooks(world: &World, receiver: &Receiver) {
+    for _ in 0..HOOKS {
+        world.database.hook(None, "item.*", &receiver.url()).await;
+    }
+}
+
+/// Waits until every row has come to the endpoint of each hook, and everything is confirmed.
+async fn until_all_came(world: &World, receiver: &Receiver, rows: usize) {
+    let fact = format!("{rows} rows for {HOOKS} hooks");
     let all = |calls: &[harness::Call]| {
         let mut ids = crate::sent(calls);
         ids.dedup();
-        ids.len() == rows * hooks
+        ids.len() == rows * HOOKS
     };
     receiver.until(&fact, all).await;
     world.database.until_all_has_arrived().await;
@@ -66,9 +76,7 @@ async fn a_sender_that_is_stopped_gives_back_what_it_has_and_nothing_is_sent_twi
     let receiver = Receiver::start().await;
     let mut reader = world.only("read");
     reader.until_log("attached slot=").await;
-    for _ in 0..8 {
-        world.database.hook(None, "item.*", &receiver.url()).await;
-    }
+    add_hooks(&world, &receiver).await;
     let (one, two) = (world.only("send"), world.only("send"));
     world.until_all_is_with(2).await;
     let writer = Writer::start(&world).await;
@@ -79,7 +87,7 @@ async fn a_sender_that_is_stopped_gives_back_what_it_has_and_nothing_is_sent_twi
     let _three = world.only("send");
     world.until_all_is_with(2).await;
     let rows = writer.stop().await;
-    until_all_came(&world, &receiver, rows, 8).await;
+    until_all_came(&world, &receiver, rows).await;
     assert!(each_once(&receiver.calls()));
     assert!(two.stop().success());
 }
@@ -90,9 +98,7 @@ async fn others_take_over_from_a_sender_that_is_killed_or_frozen() {
     let receiver = Receiver::start().await;
     let mut reader = world.only("read");
     reader.until_log("attached slot=").await;
-    for _ in 0..8 {
-        world.database.hook(None, "item.*", &receiver.url()).await;
-    }
+    add_hooks(&world, &receiver).await;
     let (killed, mut frozen, _stays) = (world.only("send"), world.only("send"), world.only("send"));
     world.until_all_is_with(3).await;
     let writer = Writer::start(&world).await;
@@ -105,7 +111,7 @@ async fn others_take_over_from_a_sender_that_is_killed_or_frozen() {
     frozen.until_log("the lease of this sender is over").await;
     world.until_all_is_with(2).await;
     let rows = writer.stop().await;
-    until_all_came(&world, &receiver, rows, 8).await;
+    until_all_came(&world, &receiver, rows).await;
 }
 
 #[tokio::test]
@@ -114,9 +120,7 @@ async fn a_standby_sends_and_reads_when_the_reader_is_killed() {
     let receiver = Receiver::start().await;
     let mut reader = world.rowhook();
     reader.until_log("attached slot=").await;
-    for _ in 0..8 {
-        world.database.hook(None, "item.*", &receiver.url()).await;
-    }
+    add_hooks(&world, &receiver).await;
     let mut standby = world.rowhook();
     standby.until_log("standing by").await;
     world.until_all_is_with(2).await;
@@ -126,7 +130,7 @@ async fn a_standby_sends_and_reads_when_the_reader_is_killed() {
     standby.until_log("attached slot=").await;
     world.until_all_is_with(1).await;
     let rows = writer.stop().await;
-    until_all_came(&world, &receiver, rows, 8).await;
+    until_all_came(&world, &receiver, rows).await;
 }
 
 // Whoever waits for a process to end blocks a thread, and the receiver has to answer meanwhile.
@@ -136,9 +140,7 @@ async fn a_reader_that_is_stopped_leaves_nothing_to_be_sent_twice() {
     let receiver = Receiver::start().await;
     let mut reader = world.only("read");
     reader.until_log("attached slot=").await;
-    for _ in 0..8 {
-        world.database.hook(None, "item.*", &receiver.url()).await;
-    }
+    add_hooks(&world, &receiver).await;
     let _sender = world.only("send");
     world.until_all_is_with(1).await;
     // One by one, since a transaction of which some is not read comes again.
@@ -149,6 +151,6 @@ async fn a_reader_that_is_stopped_leaves_nothing_to_be_sent_twice() {
     assert!(reader.stop().success());
     world.add(101, 200).await;
     let _next = world.only("read");
-    until_all_came(&world, &receiver, 200, 8).await;
+    until_all_came(&world, &receiver, 200).await;
     assert!(each_once(&receiver.calls()));
 }
